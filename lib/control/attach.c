@@ -91,7 +91,6 @@ claim_learned(struct control_vmm *v, struct control_device *d)
 	v->link = d->learned;
 	d->learned = NULL;
 	v->told = VUC_SHM_LOST;
-	atomic_store_explicit(&v->link->recorded, true, memory_order_relaxed);
 }
 
 int
@@ -115,6 +114,10 @@ vmm_claim_device(struct control_vmm *v, const char *name, uint64_t end_ms, struc
 		v->told = d->silent_ms != 0 ? VUC_SHM_SILENT : VUC_SHM_ATTACHED;
 		if (v->link == NULL)
 			claim_learned(v, d);
+		/* If it is lost from now on, it is restored. */
+		atomic_store_explicit(&v->link->recorded,
+			atomic_load_explicit(&v->link->learned, memory_order_relaxed),
+			memory_order_relaxed);
 		v->attached_ms = vuc_clock_ms();
 		d->since_ms = v->attached_ms;
 		d->dropped = control_count_dropped(d);

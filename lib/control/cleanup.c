@@ -51,6 +51,7 @@ leaving_learned(void *arg, int status, const struct vuc_error *err)
 {
 	struct leaving *l = arg;
 
+	vuc_device_hurry(l->dev, 0, 0, NULL);
 	if (status != 0)
 		leaving_note_failure(l, status, err->text);
 	l->done(l->done_arg, l->status, &l->err);
@@ -69,9 +70,12 @@ leaving_end_cleaning(struct leaving *l)
 	vuc_device_forget_bypasses(l->dev);
 	if (l->v->device->reset != VUC_CONTROL_RESET_TRUST)
 		return false;
+	/* One with features set is closed all the same. */
+	if (!l->v->features_set && control_link_learn(l->v->link, leaving_learned, l) == 0)
+		return true;
 	/* Nobody waits for its server any more. */
 	vuc_device_hurry(l->dev, 0, 0, NULL);
-	return control_link_learn(l->v->link, leaving_learned, l) == 0;
+	return false;
 }
 
 /* A vuc_done_fn. */

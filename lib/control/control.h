@@ -175,8 +175,8 @@ struct control_device {
 	uint32_t reply_ms;  /* of a stock VMM */
 	_Atomic bool poked; /* the control thread is going to look at it */
 	struct vuc_post poke;
-	_Atomic bool stop;      /* it is not to be connected to any more */
-	_Atomic bool resetting; /* while it is connected to: DEVICE_RESET is not answered yet */
+	_Atomic bool stop;           /* it is not to be connected to any more */
+	const char *_Atomic awaited; /* while it is connected to: what has no answer yet; or NULL */
 
 	/* The control thread's own. */
 	struct control_link *coming; /* is being opened */

@@ -198,6 +198,9 @@ link_accept(struct control_link *l)
 {
 	if (l->restore.old != NULL || control_link_learn(l, link_recorded, l) != 0)
 		link_accept_now(l);
+	else
+		atomic_store_explicit(
+			&l->device->awaited, "a read of config space", memory_order_relaxed);
 }
 
 /* A reset that is not answered in time ends the connection as well. */
@@ -240,7 +243,7 @@ link_opened(void *arg, int status, const struct vuc_error *err)
 	}
 	status = vuc_device_reset_start(l->dev, link_reset, l);
 	if (status == 0) {
-		atomic_store_explicit(&l->device->resetting, true, memory_order_relaxed);
+		atomic_store_explicit(&l->device->awaited, "DEVICE_RESET", memory_order_relaxed);
 		return;
 	}
 	vuc_error_set(&why, status, "%s", vuc_device_reason(l->dev));

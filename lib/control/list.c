@@ -48,13 +48,17 @@ list_explain_release(const struct control_device *d, struct vuc_control_device *
 static void
 list_explain(const struct control_device *d, struct vuc_control_device *to)
 {
+	const char *awaited;
+
 	to->since_ms = vuc_clock_ms() - d->since_ms;
 	switch (to->state) {
 	case VUC_CONTROL_AWAY:
-		snprintf(to->reason, sizeof(to->reason), "%s",
-			atomic_load_explicit(&d->resetting, memory_order_relaxed)
-				? "connected, waiting for the answer to DEVICE_RESET"
-				: d->reason.text);
+		awaited = atomic_load_explicit(&d->awaited, memory_order_relaxed);
+		if (awaited != NULL)
+			snprintf(to->reason, sizeof(to->reason),
+				"connected, waiting for the answer to %s", awaited);
+		else
+			snprintf(to->reason, sizeof(to->reason), "%s", d->reason.text);
 		break;
 	case VUC_CONTROL_FENCED:
 	case VUC_CONTROL_RESTORING:

@@ -78,19 +78,17 @@ record_start(struct vuc_device *dev, void *arg)
 	};
 	int rc = vuc_poller_set_hold(v->device->poller, dev, &v->device->hold);
 
-	if (rc != 0)
-		return rc;
 	/* Unless config space could not be read, there is a record already. */
-	if (vuc_device_is_away(dev) ||
-		atomic_load_explicit(&v->link->learned, memory_order_relaxed)) {
+	if (rc == 0 && atomic_load_explicit(&v->link->learned, memory_order_relaxed)) {
 		vuc_device_record_set_client(dev, &opts);
 		link_choose_hold(v->link);
-		atomic_store_explicit(&v->link->recorded, true, memory_order_relaxed);
 		return 0;
 	}
-	vuc_device_record_stop(dev);
-	atomic_store_explicit(&v->link->recorded, true, memory_order_relaxed);
-	rc = vuc_device_record_start(dev, &opts, record_started, v->link);
+	if (rc == 0) {
+		vuc_device_record_stop(dev);
+		atomic_store_explicit(&v->link->recorded, true, memory_order_relaxed);
+		rc = vuc_device_record_start(dev, &opts, record_started, v->link);
+	}
 	if (rc == 0)
 		return 0;
 	atomic_store_explicit(&v->link->recorded, false, memory_order_relaxed);

@@ -270,7 +270,7 @@ link_opened(void *arg, int status, const struct vuc_error *err)
 	struct control_link *link = arg;
 	struct control_device *d = link->device;
 
-	atomic_store_explicit(&d->resetting, false, memory_order_relaxed);
+	atomic_store_explicit(&d->awaited, NULL, memory_order_relaxed);
 	/* A daemon that was killed may have left the device in the state of its VMM. */
 	if (status == 0 && d->generation == 0)
 		control_bar0_clear(d);

@@ -58,10 +58,24 @@ def fixture_held(server, vucd, storm):
 
 def test_silent_at_first(server, vucd):
     """A server that does not answer when config space is read for the record is away."""
-    target = server('--fault=drop@region_read')
-    daemon = vucd(device(target, HOLD + 'timeout-ms = 50\n'))
-    rig.eventually(lambda: row(daemon)['reason'] == 'no answer to a read of config space within 50 ms')
+    daemon = vucd(device(server('--fault=drop@region_read'), HOLD + 'timeout-ms = 300\n'))
+    for reason in ('connected, waiting for the answer to a read of config space',
+                   'no answer to a read of config space within 300 ms'):
+        rig.eventually(lambda reason=reason: row(daemon)['reason'] == reason)
     assert row(daemon)['state'] == 'away'
+
+
+def test_silent_in_the_end(server, vucd, vmm):
+    """So is one that does not when its VMM has left: whoever takes the device away waits for a second."""
+    target = server('--fault=drop@region_read#90')
+    daemon = vucd(device(target, HOLD + HOUR + 'reset = trust\n'))
+    daemon.await_state('disk0', 'free')
+    client = vmm(daemon, 'disk0')
+    with rig.Process(os.environ['VUCCTL'], 'detach', 'disk0', '-m', daemon.management) as detach:
+        daemon.await_output('waiting for VMM', 'err')
+        client.process.kill()
+        assert detach.wait() == 0
+    assert daemon.stop() == 0
 
 
 @pytest.mark.parametrize('way', ['killed', 'unlinked', 'twice'])
