@@ -197,8 +197,12 @@ vuc_poller_watch_device(struct vuc_poller *p, struct vuc_device *dev, poller_wat
 	d->watcher = fn;
 	d->watcher_arg = arg;
 	poller_hold_look(d);
-	/* Else it is told when it is seen next. */
-	if (fn != NULL && !atomic_load_explicit(&d->connected, memory_order_relaxed))
+	if (atomic_load_explicit(&d->connected, memory_order_relaxed))
+		return 0;
+	/* It was restored before anything was to be held. */
+	if (vuc_device_connected(dev))
+		poller_device_returned(d);
+	else if (fn != NULL)
 		d->watcher(d->watcher_arg, false, 0);
 	return 0;
 }

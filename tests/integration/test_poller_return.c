@@ -162,6 +162,24 @@ test_two_outages(void)
 	expect_in_order(rig.queue[0], &parked, 1);
 }
 
+/* A device that is restored before its hold is set is connected, and its next loss is told. */
+static void
+test_not_held(void)
+{
+	uint32_t value;
+
+	start_to_return(AN_HOUR, POLLER_AFTER_HOLD);
+	CU_ASSERT_EQUAL(vuc_poller_call(rig.poller, hold_set, NULL), 0);
+	for (unsigned int i = 1; i <= 2; i++) {
+		hold_lose_server();
+		restore(NULL);
+		CU_ASSERT_TRUE(hold_stats().connected);
+		CU_ASSERT_EQUAL(vuc_queue_read(rig.queue[0], BAR0, REFDEV_REG_ID, &value, 4), 0);
+		CU_ASSERT_EQUAL(value, REFDEV_ID_VALUE);
+		CU_ASSERT_EQUAL(losses, i);
+	}
+}
+
 static void
 stop_server(void)
 {
@@ -400,6 +418,7 @@ const struct tap_suite tap_suite = {NULL, NULL, NULL,
 		{"account_held", test_account_held},
 		{"return", test_return},
 		{"two_outages", test_two_outages},
+		{"not_held", test_not_held},
 		{"lost_again", test_lost_again},
 		{"lost_for_good", test_lost_for_good},
 		{"reset", test_reset},
