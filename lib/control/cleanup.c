@@ -206,6 +206,10 @@ leaving_begin(struct leaving *leaving)
 	/* A new connection that was to be restored is not wanted any more. */
 	if (v->device->link != v->link)
 		control_poke(v->device);
+	if (v->device->stage != CONTROL_STAGE_NONE) {
+		v->device->stage = CONTROL_STAGE_NONE;
+		vuc_error_set(&v->device->reason, 0, "the VMM left before it was restored");
+	}
 	pthread_mutex_unlock(&c->lock);
 }
 

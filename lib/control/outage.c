@@ -329,8 +329,10 @@ static void
 restore_explain(struct control_device *d, enum control_stage stage, const char *why)
 {
 	pthread_mutex_lock(&d->control->lock);
-	d->stage = stage;
-	vuc_error_set(&d->reason, 0, "%s", why);
+	if (device_kept_link(d) != NULL) {
+		d->stage = stage;
+		vuc_error_set(&d->reason, 0, "%s", why);
+	}
 	pthread_mutex_unlock(&d->control->lock);
 }
 
