@@ -98,7 +98,7 @@ forget_all(struct vucctl_selftest *test)
 	return ret == 0 ? vuc_dma_commit(test->dev) : ret;
 }
 
-/* Check that there are n mappings, also by the device where it reports how many it has. */
+/* Check that there are n mappings. A device that reports its own count must agree. */
 static enum vucctl_selftest_result
 check_count(struct vucctl_selftest *test, size_t n)
 {

@@ -70,7 +70,7 @@ leaving_end_cleaning(struct leaving *l)
 	vuc_device_forget_bypasses(l->dev);
 	if (l->v->device->reset != VUC_CONTROL_RESET_TRUST)
 		return false;
-	/* One with features set is closed all the same. */
+	/* A connection with features set does not stay. */
 	if (!l->v->features_set && control_link_learn(l->v->link, leaving_learned, l) == 0)
 		return true;
 	/* Nobody waits for its server any more. */

@@ -120,8 +120,8 @@ struct record_end {
 	struct held_files *held;
 };
 
-/* A control_device_fn: 1 when what was learned of the device is kept: another VMM can start only at
- * an export. */
+/* A control_device_fn: 1 when what was learned of the device is kept. Only at an export can a VMM
+ * start while the server is away. */
 static int
 record_end(struct vuc_device *dev, void *arg)
 {

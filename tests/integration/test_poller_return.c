@@ -162,7 +162,7 @@ test_two_outages(void)
 	expect_in_order(rig.queue[0], &parked, 1);
 }
 
-/* A device that is restored before its hold is set is connected, and its next loss is told. */
+/* Without a hold, a restored device counts as connected, and its next loss is reported. */
 static void
 test_not_held(void)
 {

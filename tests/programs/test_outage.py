@@ -66,7 +66,8 @@ def test_silent_at_first(server, vucd):
 
 
 def test_silent_in_the_end(server, vucd, vmm):
-    """So is one that does not when its VMM has left: whoever takes the device away waits for a second."""
+    """One that does not answer it after its VMM has left is connected to again, for `vucctl detach`
+    within a second."""
     target = server('--fault=drop@region_read#90')
     daemon = vucd(device(target, HOLD + HOUR + 'reset = trust\n'))
     daemon.await_state('disk0', 'free')
@@ -75,6 +76,8 @@ def test_silent_in_the_end(server, vucd, vmm):
         daemon.await_output('waiting for VMM', 'err')
         client.process.kill()
         assert detach.wait() == 0
+    daemon.await_state('disk0', 'free')
+    assert row(daemon)['generation'] == 2
     assert daemon.stop() == 0
 
 
